@@ -119,23 +119,17 @@ def last_queued(session: Session, tenant: str) -> Job | None:
 
 
 def failures(session: Session, tenant: str, *, limit: int) -> Sequence[Reason]:
-    """Return recent failures by error code, the most frequent first."""
-    code, count = Job.error["code"].as_string(), func.count()
-    ranked = (
-        select(
-            code.label("code"),
-            Job.id,
-            Job.finished_at,
-            count.over(partition_by=code).label("count"),
-            func.row_number().over(partition_by=code, order_by=(Job.finished_at.desc(), Job.id)).label("place"),
-        )
-        .where(Job.tenant == tenant, Job.state == JobState.FAILED, Job.deleted_at.is_(None))
-        .where(Job.finished_at > in_seconds(-RECENT_SECONDS))
-        .subquery()
+    """Return recent failures, among the newest failed jobs, by error code, the most frequent first."""
+    failed = select(Job.id, Job.finished_at, Job.error["code"].as_string().label("code"))
+    ours = failed.where(Job.tenant == tenant, Job.state == JobState.FAILED, Job.deleted_at.is_(None))
+    job = ours.order_by(Job.created_at.desc(), Job.id.desc()).limit(WINDOW).subquery().c
+    place = func.row_number().over(partition_by=job.code, order_by=(job.finished_at.desc(), job.id))
+    counted = select(
+        job.code, func.count().over(partition_by=job.code).label("count"), job.id, job.finished_at, place.label("place")
     )
-    rows = select(ranked.c.code, ranked.c.count, ranked.c.id, ranked.c.finished_at).where(ranked.c.place == 1)
-    found = session.execute(rows.order_by(ranked.c.count.desc(), ranked.c.code).limit(limit))
-    return [Reason(*row) for row in found]
+    ranked = counted.where(job.finished_at > in_seconds(-RECENT_SECONDS)).subquery().c
+    rows = select(ranked.code, ranked.count, ranked.id, ranked.finished_at).where(ranked.place == 1)
+    return [Reason(*row) for row in session.execute(rows.order_by(ranked.count.desc(), ranked.code).limit(limit))]
 
 
 def throughput(session: Session, tenant: str) -> Sequence[Hour]:
