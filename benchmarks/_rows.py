@@ -155,7 +155,7 @@ def add_layers(database: Database, job_id: UUID) -> None:
 
 
 def add_details(database: Database, jobs: int) -> None:
-    """Insert matrices and further events of the newest ended jobs, as after runs of a model with 30 blocks."""
+    """Insert matrices and events of blocks of the newest ended jobs, as after runs of a model with 30 blocks."""
     data = {"block": 1, "total": _BLOCKS, "matrices": len(_KINDS), "seconds": 0.4, "resumed": False}
     peak = {"peak_memory_bytes": {"host": 2_000_000_000, "host_total": 2_100_000_000, "device": None}}
     newest = select(Job.id).where(Job.state == JobState.SUCCEEDED).order_by(Job.created_at.desc()).limit(jobs).subquery()
@@ -164,7 +164,7 @@ def add_details(database: Database, jobs: int) -> None:
     layer |= {"name": func.concat("model.decoder.layers.", numbers, ".self_attn.q_proj"), "sparsity": literal(0.5)}
     layer |= {name: literal(0.07) for name in ("error_start", "error_mask", "error", "seconds")}
     layer |= {name: literal(768) for name in ("rows", "columns", "swaps", "tokens")}
-    blocks = func.generate_series(2, _BLOCKS + 10).column_valued("seq")
+    blocks = func.generate_series(2, _BLOCKS + 1).column_valued("seq")
     event = select(newest.c.id, blocks, literal(EventType.BLOCK_PRUNED), literal(data | peak, JSONB))
     with database.begin() as session:
         session.execute(text("SET LOCAL statement_timeout = 0"))

@@ -71,7 +71,7 @@ def filling(_servers: Servers, database: Database, options: argparse.Namespace) 
     yield _grown("jobs", _size(database, Job), options.jobs)
     yield _grown("job_events, the first", before, options.jobs)
     _rows.add_details(database, options.detailed)
-    yield _grown("job_events, 39 more of a model with 30 blocks", _size(database, JobEvent) - before, options.detailed)
+    yield _grown("job_events, 30 of blocks", _size(database, JobEvent) - before, options.detailed)
     yield _grown("layers, 180 matrices", _size(database, Layer), options.detailed)
     yield {"measurement": "filling", "case": f"{options.jobs} jobs", "seconds": round(time.monotonic() - began, 1)}
 

@@ -127,7 +127,7 @@ class Settings(DatabaseSettings):
     keep_jobs_seconds: float | None = Field(None, gt=0)
     """Retention of ended jobs and sweeps, with artifacts, events and log lines; unset: unlimited."""
     keep_layers_seconds: float | None = Field(90 * 86400.0, gt=0)
-    """Retention of the figures of each matrix of ended jobs, the most numerous rows; empty: as long as the job."""
+    """Retention of the figures of each matrix and block of ended jobs, the most numerous rows; empty: as long as the job."""
     keep_logs_seconds: float = Field(30 * 86400.0, gt=0)
     """Retention of the jobs' log lines; those of a deleted job are deleted with it."""
     sweep_seconds: float = Field(60.0, gt=0)

@@ -86,7 +86,7 @@ class Job(Answer):
     mlflow: MlflowLog | None = None
     """Run on the MLflow server; None without `output.mlflow`."""
     layers_removed_at: datetime | None = None
-    """End of the retention of the figures of its matrices, if they have been removed."""
+    """End of the retention of the figures of its matrices and blocks, if they have been removed."""
     etag: str | None = Field(default=None, exclude=True)
     """Version for `if_match`; set only if the job was read alone."""
 

@@ -166,7 +166,8 @@ class JobView(BaseModel):
     artifact_removed_at: datetime | None = Field(None, description="when the artifact was removed at the end of its retention")
     mlflow: MlflowLog | None = Field(None, description="run on the MLflow server; null without `output.mlflow`")
     layers_removed_at: datetime | None = Field(
-        None, description="when the figures of its matrices were removed at the end of their retention"
+        None,
+        description="when the figures of its matrices and blocks, with the events `block_pruned`, ended their retention",
     )
     links: Links
 

@@ -11,7 +11,10 @@ from service.database.engine import Base
 
 
 class JobEvent(Base):
-    """One event of a job. `seq` counts from 1 without gaps; a database trigger notifies listeners on commit."""
+    """One event of a job. `seq` counts from 1; a database trigger notifies listeners on commit.
+
+    Numbers have no gaps until retention removes the events of blocks (`Job.layers_removed_at`).
+    """
 
     __tablename__ = "job_events"
 

@@ -131,7 +131,7 @@ class Job(Base):
     blocks_removed_at: Mapped[datetime | None]
     """Time at which the finished blocks were removed, after the job had ended."""
     layers_removed_at: Mapped[datetime | None]
-    """Time at which the figures of its matrices were removed, at the end of their retention."""
+    """Time at which the figures of its matrices and blocks were removed, at the end of their retention."""
     deleted_at: Mapped[datetime | None]
     """Time of soft deletion; the row is deleted after all files of the job."""
 

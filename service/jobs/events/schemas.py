@@ -32,7 +32,9 @@ class EventView(BaseModel):
         }
     )
 
-    seq: int = Field(description="event number within the job or sweep, from 1 without gaps")
+    seq: int = Field(
+        description="event number within the job or sweep, from 1; without gaps until retention removes the events `block_pruned`"
+    )
     type: str = Field(
         description="event type; newer versions of the service may have types that are not listed here",
         json_schema_extra={"x-extensible-enum": list(dict.fromkeys(map(str, (*EventType, *SweepEventType))))},

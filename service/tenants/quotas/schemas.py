@@ -50,7 +50,9 @@ class QuotaView(BaseModel):
     max_priority: int = Field(description="highest `priority` of a new job")
     keep_jobs_seconds: float | None = Field(description="retention of ended jobs; null: unlimited")
     keep_artifacts_seconds: float | None = Field(description="retention of artifacts; null: unlimited")
-    keep_layers_seconds: float | None = Field(description="retention of the figures of matrices of ended jobs; null: unlimited")
+    keep_layers_seconds: float | None = Field(
+        description="retention of the figures of matrices and blocks of ended jobs; null: unlimited"
+    )
     keep_audit_seconds: float | None = Field(description="retention of the audit log and of ended API keys; null: unlimited")
 
     @classmethod

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 
 from service.contract.scopes import Scope
-from service.contract.states import JobState
+from service.contract.states import EventType, JobState
 from service.contract.sweeps import SweepState
 from service.database import engine
 from service.database.engine import Base, Database, table_of
@@ -20,6 +20,7 @@ from service.database.tables.sweeps import Sweep
 from service.dispatcher import garbage_collection
 from service.dispatcher.garbage_collection import GarbageCollector
 from service.idempotency import repository as idempotency
+from service.jobs.events import repository as events
 from service.settings import Settings
 from service.tenants.audit.operations import note_command
 from service.tenants.keys.operations import create_key
@@ -45,6 +46,12 @@ def add_layers(database: Database, job_id: UUID, count: int = 3) -> None:
     rows = [{"job_id": job_id, "position": number, "name": f"m{number}"} | figures for number in range(count)]
     with database.begin() as session:
         session.execute(insert(Layer), rows)
+
+
+def add_blocks(database: Database, job_id: UUID, count: int = 2) -> None:
+    with database.begin() as session:
+        for index in range(count):
+            events.append(session, job_id, EventType.BLOCK_PRUNED, {"index": index, "total": count})
 
 
 def count(database: Database, entity: type[Base]) -> int:
@@ -162,15 +169,17 @@ def test_a_sweep_and_its_jobs_expire_together(settings: Settings, database: Data
     assert (all_jobs(database), count(database, Sweep)) == (set(), 0)
 
 
-def test_figures_of_matrices_go_and_the_job_says_so(
+def test_figures_of_matrices_and_blocks_go_and_the_job_says_so(
     settings: Settings, database: Database, api: httpx.Client, visitor: httpx.Client
 ) -> None:
     old, artifact, _ = ended(database, settings, "succeeded", tenant="acme")
+    types = event_types(database, old)
     add_layers(database, old)
+    add_blocks(database, old)
     make_older(database, settings.keep_layers_seconds or 0)
     young, _, _ = ended(database, settings, "succeeded", tenant="acme")
     add_layers(database, young)
-    types = event_types(database, old)
+    add_blocks(database, young)
     sweep(settings)
     assert api.get(f"/v1/jobs/{old}/layers").json()["items"] == []
     assert api.get(f"/v1/jobs/{old}").json()["layers_removed_at"] is not None
@@ -180,6 +189,22 @@ def test_figures_of_matrices_go_and_the_job_says_so(
     assert api.get(f"/v1/jobs/{young}").json()["layers_removed_at"] is None
     assert artifact.exists()
     assert event_types(database, old) == types
+    assert event_types(database, young)[-2:] == ["block_pruned", "block_pruned"]
+
+
+def test_events_after_a_thinned_jobs_blocks_are_read_from_any_number(
+    settings: Settings, database: Database, api: httpx.Client
+) -> None:
+    job_id, _, _ = ended(database, settings, "succeeded", tenant="acme")
+    add_blocks(database, job_id)
+    with database.begin() as session:
+        events.append(session, job_id, EventType.ARTIFACT_REMOVED, {})
+    last = event_types(database, job_id).index("artifact_removed") + 1
+    make_older(database, settings.keep_layers_seconds or 0)
+    sweep(settings)
+    for after in (last - 3, last - 2, last - 1):
+        found = api.get(f"/v1/jobs/{job_id}/events", params={"after": after}).json()["items"]
+        assert [(event["seq"], event["type"]) for event in found] == [(last, "artifact_removed")]
 
 
 def test_an_empty_variable_means_unlimited(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
