@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from service.contract.devices import DeviceClass
 from service.database.engine import Database
+from service.database.tables.jobs import Job
 from service.database.tables.quotas import TenantQuota
 from service.jobs.attempts import repository, transitions
 from service.settings import Settings
@@ -30,8 +31,8 @@ def wanted(settings: Settings) -> Iterator["Demand"]:
 class Demand:
     """Number of workers that the scaler of each class requests."""
 
-    def __init__(self, connection: "psycopg.Connection[tuple[float]]") -> None:
-        triggers = {item["metadata"]["name"]: item["spec"]["triggers"][0] for item in of_kind("gpus", "ScaledObject")}
+    def __init__(self, connection: "psycopg.Connection[tuple[float]]", values: str = "gpus") -> None:
+        triggers = {item["metadata"]["name"]: item["spec"]["triggers"][0] for item in of_kind(values, "ScaledObject")}
         assert all(trigger["metadata"]["targetQueryValue"] == "1" for trigger in triggers.values())
         self._queries = {name.removeprefix("dsnot-worker-"): each["metadata"]["query"] for name, each in triggers.items()}
         self._connection = connection
@@ -46,6 +47,12 @@ def claim(database: Database, worker: str, device: DeviceClass = DeviceClass.GPU
         claimed = repository.claim_next(session, worker=worker, device=device, lease_seconds=60)
     assert claimed is not None
     return claimed
+
+
+def needing(database: Database, device: str, **least: int) -> None:
+    job_id = insert_job(database, device=device)
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(least))
 
 
 def test_without_jobs_no_worker_is_needed(wanted: Demand) -> None:
@@ -72,6 +79,20 @@ def test_jobs_of_other_deployments_and_of_classes_with_similar_names_do_not_coun
         insert_job(database, device="gpu")
         claim(database, worker)
     assert wanted() == {"h200": 0, "mig": 0}
+
+
+def test_jobs_that_need_more_memory_than_a_class_has_request_none_of_its_workers(wanted: Demand, database: Database) -> None:
+    for host, gpu in ((64, 18), (64, 19), (65, 18), (257, 1)):
+        needing(database, "gpu", least_host_bytes=host << 30, least_device_bytes=gpu << 30)
+    insert_job(database, device="gpu")
+    assert wanted() == {"h200": 4, "mig": 2}, "256Gi with GPUs of unknown memory, and 64Gi with 18Gi"
+
+
+def test_a_class_of_cpus_counts_by_the_memory_of_jobs_on_cpus(settings: Settings, database: Database) -> None:
+    for size in (128 << 30, (128 << 30) + 1):
+        needing(database, "cpu", least_cpu_bytes=size, least_host_bytes=1 << 50, least_device_bytes=1 << 50)
+    with psycopg.connect(settings.database_url.get_secret_value()) as connection:
+        assert Demand(connection, "everything")()["cpu"] == 1
 
 
 def test_queued_jobs_above_the_limit_of_running_jobs_request_no_worker(wanted: Demand, database: Database) -> None:

@@ -45,6 +45,7 @@ REFUSED: Final[list[tuple[dict[str, Any], str]]] = [
     ({"wokers": {}}, "additional properties 'wokers' not allowed"),
     ({"workers": {"gpu": {"memroy": "1Gi"}}}, "at '/workers/gpu': additional properties 'memroy' not allowed"),
     ({"workers": {"gpu": {"memory": "much"}}}, "at '/workers/gpu/memory': 'much' does not match"),
+    ({"workers": {"gpu": {"gpu": {"memory": "80 GB"}}}}, "at '/workers/gpu/gpu/memory': '80 GB' does not match"),
     ({"workers": {"gpu": {"device": "gpu"}}}, "at '/workers/gpu/device': 'gpu' does not match"),
     ({"workers": {"gpu": {"cpu": "4"}}}, "at '/workers/gpu/cpu': got string, want integer"),
     ({"workers": {"GPU_1": {}}}, "at '/workers': additional properties 'GPU_1' not allowed"),

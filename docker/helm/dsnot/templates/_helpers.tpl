@@ -10,6 +10,14 @@
 {{- printf "%s/%s:%s" $repository .image (.tag | default .root.Values.image.tag | default .root.Chart.AppVersion) -}}
 {{- end }}
 
+{{- /* SQL of the bytes of a quantity of Kubernetes, such as 16Gi; a numeric, which cannot overflow */ -}}
+{{- define "dsnot.bytes" -}}
+{{- $factors := dict "" "1" "m" "0.001" "k" "1e3" "M" "1e6" "G" "1e9" "T" "1e12" "P" "1e15" "E" "1e18" -}}
+{{- $factors = merge $factors (dict "Ki" "2^10" "Mi" "2^20" "Gi" "2^30" "Ti" "2^40" "Pi" "2^50" "Ei" "2^60") -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- printf "%s * (%s)::numeric" $number (get $factors (trimPrefix $number .)) -}}
+{{- end }}
+
 {{- define "dsnot.selector" -}}
 app.kubernetes.io/name: dsnot
 app.kubernetes.io/instance: {{ .root.Release.Name }}
