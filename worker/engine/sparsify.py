@@ -3,19 +3,20 @@
 Paper: Zhang et al., "Dynamic Sparse No Training", ICLR 2024, arXiv:2310.08915; the order of the blocks is that of Wanda
 (arXiv:2306.11695) and SparseGPT: each block is measured on the outputs of the pruned blocks before it.
 
-The samples are sent through each block with the weights written to the destination. An interrupted run resumes from the
-journal: its blocks are written again and the samples sent through them, bit-identical to an uninterrupted run.
+A block is loaded once: measured, pruned in memory, written to the destination, and the samples are sent through it. An
+interrupted run resumes from the journal: its blocks are written again, loaded from there, and the samples sent through
+them, bit-identical to an uninterrupted run.
 
 Axes:   W and masks (out, in); calibration tokens (samples, length) int64
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from service.contract.matrices import MatrixReport
 from service.contract.recipe.choices import Allocation, Objective
@@ -29,10 +30,12 @@ from worker.engine.activations.store import give_back_memory
 from worker.engine.checkpoint.reader import Checkpoint
 from worker.engine.device_memory import retry_with_half_batch_on_oom
 from worker.engine.model.loading import choose_device, loaded_block
+from worker.engine.model.matrices import Matrix
 from worker.engine.model.structure import Architecture, load_structure
 from worker.engine.output.journal import Finished, Journal, opened, run_key
 from worker.engine.output.writer import Change, Changed, Output
 from worker.engine.pruning.block import BlockPruning
+from worker.engine.pruning.matrix import Pruned
 from worker.engine.pruning.sparsity_allocation import allocate
 from worker.engine.report import NullObserver, Observer, Part, SparsityReport, Stopwatch
 from worker.engine.warnings import collect_warnings
@@ -141,12 +144,9 @@ class _Run:
             with self._watch.time(Part.IO):
                 known = self._journal.find(index, self._key) if self._journal else None
             partial_forward = PartialForward(self._arch.blocks[index], self._stream.store)
+            if known:
+                self._replay(index, known)
             finished = known or self._prune(index, partial_forward)
-            if known and self._dense_stream:
-                self._advance(self._dense_stream, index, None)
-            self._output.write(finished.tensors)
-            if index + 1 < total:
-                self._advance(self._stream, index, self._written, partial_forward)
             partial_forward.clear()
             self._observer.block_finished(index, total, finished.reports, resumed=known is not None)
             yield finished.reports
@@ -154,52 +154,65 @@ class _Run:
             give_back_memory(self._arch.blocks[index].module)
 
     def _prune(self, index: int, partial_forward: PartialForward) -> Finished:
-        block, tick = self._arch.blocks[index], self._observer.tick
-        dense = self._record_dense(index)
-        with self._watch.time(Part.IO), loaded_block(self._arch, block, self._stream.device, self._written) as layer:
+        """Prune a block, keep it in the journal, write it, and send the stream through it; its weights are loaded once."""
+        with self._loaded(index) as layer:
+            watch, tick, stream = self._watch, self._observer.tick, self._dense_stream
+            dense = DenseReference(self._arch.blocks[index], index, stream, watch, tick) if stream else None
             pruning = BlockPruning(
-                block,
+                self._arch.blocks[index],
                 index,
                 self._recipe,
                 self._patterns[index],
                 self._stream,
                 self._arch.checkpoint,
                 partial_forward,
-                self._watch,
+                watch,
                 tick,
                 self._observer.matrix_pruned,
             )
-            results = pruning.run(layer, dense)
-        with self._watch.time(Part.IO):
-            changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
-            changed = Changed.by(self._arch.checkpoint, changes)
-            reports = tuple(
-                result.report.model_copy(update={"sparsity": changed.zeros[matrix.name]}) for matrix, result in results.items()
-            )
-            finished = Finished(changed.tensors, reports)
+            finished = self._finish(pruning.run(layer, dense))
             if self._journal:
                 self._journal.keep(index, finished, self._key)
+            self._output.write(finished.tensors)
+            if not self._is_last(index):
+                self._advance(self._stream, index, layer, partial_forward)
         return finished
 
-    def _record_dense(self, index: int) -> DenseReference | None:
-        """Send the dense stream, if there is one, through the dense block and return the recorded run."""
-        stream, block = self._dense_stream, self._arch.blocks[index]
-        if stream is None:
-            return None
-        with self._watch.time(Part.IO), loaded_block(self._arch, block, stream.device):
-            return DenseReference(block, index, stream, self._watch, self._observer.tick)
+    def _finish(self, results: Mapping[Matrix, Pruned]) -> Finished:
+        """Map the results to the checkpoint's tensors."""
+        changes = {matrix: Change(result.pruned, result.weight) for matrix, result in results.items()}
+        changed = Changed.by(self._arch.checkpoint, changes)
+        reports = tuple(
+            result.report.model_copy(update={"sparsity": changed.zeros[matrix.name]}) for matrix, result in results.items()
+        )
+        return Finished(changed.tensors, reports)
 
-    def _advance(
-        self, stream: Stream, index: int, weights: Checkpoint | None, partial_forward: PartialForward | None = None
-    ) -> None:
-        """Send a stream through the block with these weights, by default the source's, partially if possible."""
-        block = self._arch.blocks[index]
-        loaded = loaded_block(self._arch, block, stream.device, weights)
-        with self._watch.time(Part.IO), loaded as layer, self._watch.time(Part.FORWARD):
+    def _replay(self, index: int, known: Finished) -> None:
+        """Write a block of the journal, and send the streams through it."""
+        self._output.write(known.tensors)
+        if self._is_last(index):
+            return
+        with self._loaded(index, self._written) as layer:
+            self._advance(self._stream, index, layer)
+        if self._dense_stream:
+            with self._loaded(index) as layer:
+                self._advance(self._dense_stream, index, layer)
 
-            def run_first_batch(context: AbstractContextManager[None]) -> list[Tensor]:
-                with context:
-                    return [stream.run(layer, index, batch=0)]
+    def _is_last(self, index: int) -> bool:
+        return index + 1 == len(self._arch.blocks)
 
+    @contextmanager
+    def _loaded(self, index: int, weights: Checkpoint | None = None) -> Iterator[nn.Module]:
+        with self._watch.time(Part.IO), loaded_block(self._arch, self._arch.blocks[index], self._stream.device, weights) as layer:
+            yield layer
+
+    def _advance(self, stream: Stream, index: int, layer: nn.Module, partial_forward: PartialForward | None = None) -> None:
+        """Send a stream through the loaded block, partially if possible."""
+
+        def run_first_batch(context: AbstractContextManager[None]) -> list[Tensor]:
+            with context:
+                return [stream.run(layer, index, batch=0)]
+
+        with self._watch.time(Part.FORWARD):
             context = partial_forward.checked_context(stream, index, run_first_batch) if partial_forward else full_forward
-            stream.advance(layer, index, block.name, self._observer.tick, context)
+            stream.advance(layer, index, self._arch.blocks[index].name, self._observer.tick, context)
