@@ -43,6 +43,12 @@ def recorded_statements() -> Iterator[list[Statement]]:
         event.remove(Engine, "before_cursor_execute", note)
 
 
+def analyse(database: Database) -> None:
+    """Update the planner's statistics; else the plans depend on whether autovacuum has looked since the rows were inserted."""
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("ANALYZE")
+
+
 def assert_bounded_work(request: Callable[[], Any], database: Database, *, statements: int = 20, rows: int = 150_000) -> None:
     """Fail if a request executes or scans more; the bounds are about twice the work of a page with 10,000 rows in each table."""
     with recorded_statements() as executed:

@@ -22,7 +22,7 @@ from tests.support.api_server import BODY, insert_job, key_for, serving
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, finished_job, many_jobs
 from tests.support.html_pages import Parsed
-from tests.support.statements import assert_bounded_work
+from tests.support.statements import analyse, assert_bounded_work
 
 PAGES = ("/keys", "/audit", "/audit.csv")
 
@@ -216,6 +216,7 @@ def test_pages_of_ten_thousand_rows_take_few_queries_and_bytes(visitor: httpx.Cl
     with database.begin() as session:
         session.execute(insert(AuditEntry), entries)
         session.execute(insert(ApiKey), keys)
+    analyse(database)
     for path in ("/keys", "/audit", "/audit?action=action_d&key_id=000000000012", "/audit?action=nothing", "/models"):
         assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
         answer = visitor.get(path)

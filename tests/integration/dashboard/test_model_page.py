@@ -14,7 +14,7 @@ from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import METRICS, finished_job
 from tests.support.html_pages import Parsed
 from tests.support.measured_models import MODEL, measured_job, measured_model
-from tests.support.statements import assert_bounded_work
+from tests.support.statements import analyse, assert_bounded_work
 
 PAGE = f"/models/hub/{MODEL}"
 
@@ -132,6 +132,7 @@ def test_ten_thousand_jobs_of_one_model_take_few_queries_and_bytes(visitor: http
     job = measured_job(database, "fast", 0.5)
     with database.begin() as session:
         session.execute(text(TEN_THOUSAND_MORE), {"job": job, "model": MODEL})
+    analyse(database)
     assert_bounded_work(lambda: visitor.get(PAGE), database, statements=6, rows=25_000)
     answer = visitor.get(PAGE)
     assert len(answer.content) < 300_000

@@ -24,7 +24,7 @@ from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE, METRICS, SAMPLES, finished_job, many_jobs
 from tests.support.html_pages import SCRIPTLESS, Parsed
 from tests.support.job_examples import filled
-from tests.support.statements import assert_bounded_work
+from tests.support.statements import analyse, assert_bounded_work
 from tests.support.tiny_model import save_model
 
 SHA256 = "5" * 64
@@ -365,6 +365,7 @@ def test_static_files_are_cached_under_content_addresses(visitor: httpx.Client) 
 def test_pages_of_ten_thousand_jobs_take_few_queries_and_bytes(visitor: httpx.Client, database: Database) -> None:
     many_jobs(database, 10_000)
     job_id = finished_job(database, blocks=126)
+    analyse(database)
     job_pages = [f"/jobs/{job_id}{tab}" for tab in ("", "/layers", "/samples", "/events", "/files", "/config")]
     for path in ("/", "/jobs", "/jobs?state=failed&model=org/model-3", "/jobs?label=team=team-3", *job_pages):
         more = 5 if path == "/" else 0  # for the time until the queue is empty

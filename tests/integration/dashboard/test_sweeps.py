@@ -17,7 +17,7 @@ from tests.support.api_server import BODY, insert_job, key_for
 from tests.support.browsing import browser, sign_in
 from tests.support.dashboard_jobs import HOSTILE
 from tests.support.html_pages import Parsed
-from tests.support.statements import assert_bounded_work
+from tests.support.statements import analyse, assert_bounded_work
 from tests.support.sweep_points import DATASET, GRID, SEARCH, TEMPLATE, dispatch, end_job, run_queued, run_to_end
 
 PERPLEXITY = f"perplexity:{DATASET}"
@@ -209,6 +209,7 @@ def test_pages_of_two_hundred_points_take_few_queries_and_bytes(
     axes = {"/calibration/seed": list(range(10)), "/recipe/pattern/sparsity": [number / 100 for number in range(40, 60)]}
     sweep = created(api, {"template": TEMPLATE, "axes": axes})
     run_queued(database, sweep)
+    analyse(database)
     for path in ("/sweeps", f"/sweeps/{sweep}", "/sweeps/new"):
         assert_bounded_work(lambda: visitor.get(path), database)  # noqa: B023
         assert len(visitor.get(path).content) < 300_000, path
