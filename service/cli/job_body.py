@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from service.cli.job_options import flag
 from service.cli.output import CommandFailed
+from service.contract.json_flaws import json_flaw
 from service.contract.targets import TASK
 
 PLACES: Final = {
@@ -116,15 +117,15 @@ def read_spec(file: str | None) -> dict[str, Any]:
         spec = json.loads(text, parse_constant=_refuse_constant)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise CommandFailed(f"{file} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise CommandFailed(f"{file} is not JSON: {json_flaw(error)}") from error
     if not isinstance(spec, dict):
         raise CommandFailed(f"{file} is not a JSON object")
     return spec
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def put(body: dict[str, Any], path: str, value: Any) -> None:

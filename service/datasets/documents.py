@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final
 
+from service.contract.json_flaws import json_flaw
 from service.errors import InvalidInput
 from service.kit.strict_json import loads
 
@@ -94,8 +95,7 @@ class Reader:
         try:
             value = loads(line)
         except (ValueError, RecursionError) as error:
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise self._flaw(f"is not JSON ({reason}); write one object per line") from None
+            raise self._flaw(f"is not JSON ({json_flaw(error)}); write one object per line") from None
         text = value.get("text") if isinstance(value, dict) else None
         if not isinstance(text, str):
             raise self._flaw('must be an object with a string "text", such as {"text": "A document."}')

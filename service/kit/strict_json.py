@@ -4,6 +4,7 @@ import json
 from math import isfinite
 from typing import Any, Final, NoReturn
 
+from service.contract.json_flaws import json_flaw
 from service.contract.json_pointer import pointer
 from service.errors import InvalidInput, MalformedBody
 
@@ -21,7 +22,7 @@ def parse(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise MalformedBody("the body is not UTF-8") from None
     except ValueError as error:
-        raise MalformedBody(f"the body is not valid JSON: {error}") from None
+        raise MalformedBody(f"the body is not valid JSON: {json_flaw(error)}") from None
 
 
 def loads(text: str) -> Any:

@@ -8,7 +8,15 @@ from math import isfinite
 from typing import Any, Final
 
 from jmespath import compile as compile_jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import (
+    ArityError,
+    EmptyExpressionError,
+    IncompleteExpressionError,
+    JMESPathError,
+    JMESPathTypeError,
+    ParseError,
+    VariadictArityError,
+)
 from jmespath.functions import Functions
 from jmespath.visitor import Options, TreeInterpreter
 
@@ -49,7 +57,7 @@ def parse(text: str) -> Expression:
     try:
         tree: dict[str, Any] = compile_jmespath(text).parsed
     except _BROKEN as error:
-        raise BadExpression(f"is not a valid JMESPath expression: {_first_line(error)}") from None
+        raise BadExpression(f"is not a valid JMESPath expression: {_flaw(error)}") from None
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -74,7 +82,7 @@ class Evaluator:
         except BadExpression:
             raise
         except _BROKEN as error:
-            raise BadExpression(f"cannot be evaluated: {_first_line(error)}") from None
+            raise BadExpression(f"cannot be evaluated: {_flaw(error)}") from None
         return found
 
     def holds(self, expression: Expression) -> bool:
@@ -124,5 +132,21 @@ class _Functions(Functions):  # type: ignore[misc]
         return super().call_function(function_name, resolved_args)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _flaw(error: Exception) -> str:
+    """Return in our words why the library refuses an expression or its values."""
+    match error:
+        case EmptyExpressionError():
+            return "it is empty"
+        case ArityError():
+            least = "at least " if isinstance(error, VariadictArityError) else ""
+            return f"{error.function_name}() takes {least}{error.expected_arity} argument(s), not {error.actual_arity}"
+        case IncompleteExpressionError() | ParseError(token_type="EOF"):
+            return "it ends too early"
+        case ParseError():
+            return f"character {error.lex_position + 1} cannot stand there"
+        case JMESPathTypeError():
+            return f"{error.function_name}() takes {' or '.join(error.expected_types)}, not {error.actual_type}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return "its values do not fit its operations"

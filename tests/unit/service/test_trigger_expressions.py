@@ -55,6 +55,27 @@ def test_an_expression_with_exponential_growth_is_stopped(text: str) -> None:
         Evaluator(DOCUMENT).value(parse(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "flaw"),
+    [
+        ("", "is not a valid JMESPath expression: it is empty"),
+        ("data.", "is not a valid JMESPath expression: it ends too early"),
+        ("data.#", "is not a valid JMESPath expression: character 6 cannot stand there"),
+        ("data]", "is not a valid JMESPath expression: character 5 cannot stand there"),
+        ("length()", "cannot be evaluated: length() takes 1 argument(s), not 0"),
+        ("join(',')", "cannot be evaluated: join() takes 2 argument(s), not 1"),
+        ("merge()", "cannot be evaluated: merge() takes at least 1 argument(s), not 0"),
+        ("abs(data.name)", "cannot be evaluated: abs() takes number, not string"),
+        ("length(data.n)", "cannot be evaluated: length() takes string or array or object, not number"),
+        ("data.refs[::0]", "cannot be evaluated: its values do not fit its operations"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_in_words_of_ours(text: str, flaw: str) -> None:
+    with pytest.raises(BadExpression) as refused:
+        Evaluator(DOCUMENT).value(parse(text))
+    assert str(refused.value) == flaw
+
+
 @given(st.text(max_size=60) | st.text("abdt.|[]@*&!`'(){}:, 0159<=>?", max_size=40))
 def test_any_expression_gives_json_or_is_refused(text: str) -> None:
     try:
