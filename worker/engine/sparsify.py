@@ -24,6 +24,7 @@ from service.contract.recipe.pattern import Pattern, stay_dense
 from service.contract.recipe.recipe import Recipe
 from worker.engine.activations.batches import Stream
 from worker.engine.activations.capture import check_tokens, record, samples_of_largest_batch
+from worker.engine.activations.causality import check_causal
 from worker.engine.activations.dense_reference import DenseReference
 from worker.engine.activations.partial_forward import PartialForward, full_forward
 from worker.engine.activations.store import give_back_memory
@@ -156,6 +157,8 @@ class _Run:
     def _prune(self, index: int, partial_forward: PartialForward) -> Finished:
         """Prune a block, keep it in the journal, write it, and send the stream through it; its weights are loaded once."""
         with self._loaded(index) as layer:
+            if index == 0:
+                check_causal(self._stream, layer, self._arch.blocks[0].name)
             watch, tick, stream = self._watch, self._observer.tick, self._dense_stream
             dense = DenseReference(self._arch.blocks[index], index, stream, watch, tick) if stream else None
             pruning = BlockPruning(

@@ -1,13 +1,19 @@
-"""Which supported models are causal, by a change of the last token."""
+"""Which supported models are causal, by a change of the last token; and the check of every run."""
+
+from pathlib import Path
 
 import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from service.contract.checkpoints import ENCODERS, reason_against_attention
+from tests.support.engine import tiny_decoders
 from tests.support.engine.decoder_types import SUPPORTED
 from tests.support.engine.tiny_decoders import VOCABULARY, tiny_config
 from tests.support.size import sampled
+from worker.engine import Recipe, sparsify
+from worker.engine.errors import ArchitectureUnsupported
+from worker.engine.model import meta
 
 
 def sees_later_tokens(model_type: str, **config: bool) -> bool:
@@ -54,3 +60,18 @@ def test_an_encoder_sees_later_tokens_and_is_refused(model_type: str) -> None:
 def test_a_decoder_made_bidirectional_sees_later_tokens_and_is_refused(model_type: str, changes: dict[str, bool]) -> None:
     assert sees_later_tokens(model_type, **changes)
     assert reason_against_attention({"model_type": model_type, **changes}) is not None
+
+
+@pytest.mark.parametrize("length", [2, 24])
+@pytest.mark.parametrize(
+    ("model_type", "changes"),
+    [("llama", {"is_causal": False}), ("gemma3_text", {"use_bidirectional_attention": True}), ("bert", {"is_decoder": False})],
+)
+def test_a_block_that_sees_later_tokens_stops_the_run_whatever_its_config_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: str, changes: dict[str, bool], length: int
+) -> None:
+    monkeypatch.setattr(meta, "reason_against_config", lambda _config: None)
+    tiny_decoders.save(model_type, tmp_path / "source", **changes)
+    tokens = torch.randint(3, VOCABULARY, (2, length), generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ArchitectureUnsupported, match=r"In .+\.0 tokens see later ones"):
+        sparsify(tmp_path / "source", tmp_path / "target", Recipe(), tokens, device="cpu")
