@@ -158,7 +158,7 @@ def test_failing_tasks_after_the_pruning_keep_its_result(
     def run_out(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("worker.evaluation.tasks.harness.evaluate", run_out)
+    monkeypatch.setattr("worker.evaluation.tasks.harness.answers", run_out)
     job_id = insert_job(database, **asked(tasks=["arc_easy"]))
     assert work(settings, threading.Event())
     job = job_row(database, job_id)

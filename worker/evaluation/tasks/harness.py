@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import lm_eval
 import numpy as np
 import torch
-from lm_eval.api.model import CacheHook
+from lm_eval.api.model import LM, CacheHook
 from lm_eval.defaults import DEFAULT_OTHER_SEED, DEFAULT_RANDOM_SEED
 from lm_eval.models.huggingface import HFLM
 
@@ -24,6 +24,9 @@ from worker.inputs.whole_models import build_without_weights, load_whole
 VERSION: Final[str] = lm_eval.__version__
 BATCH_SIZE: Final = 8
 """Batch size; fixed, because the rounding of a product depends on it."""
+
+Answers = Mapping[str, list[Any]]
+"""Answers by type of request, in the order of the requests."""
 
 
 class Watcher(Protocol):
@@ -73,14 +76,49 @@ def without_weights(folder: Path, watcher: Watcher, adds_bos: bool | None = None
     return WatchedModel(build_without_weights(folder), folder, watcher, adds_bos)
 
 
-def evaluate(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
-    """Return the harness's results for tasks that `worker.evaluation.tasks.catalogue` has loaded."""
-    seed_all()
-    for task in tasks["tasks"].values():
-        task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
+def answers(model: WatchedModel, tasks: Mapping[str, Any], limit: int | None) -> Answers:
+    """Return the model's answers to tasks that `worker.evaluation.tasks.catalogue` has loaded; nothing reads them here."""
+    _seed(tasks)
+    requests: dict[str, list[Any]] = {}
+    with quiet():
+        for task in tasks["tasks"].values():
+            task.build_all_requests(limit=limit, fewshot_as_multiturn=True)
+            for request in task.instances:
+                requests.setdefault(request.request_type, []).extend([request] * request.repeats)
+            task._instances = None  # built again for the scores
+        return {kind: getattr(model, kind)(asked) for kind, asked in requests.items()}
+
+
+def score(given: Answers, tasks: Mapping[str, Any], limit: int | None) -> Mapping[str, Any]:
+    """Return the harness's results for the answers of a model, which are untrusted: filters and metrics read them."""
+    _seed(tasks)
+    model = _Recorded(given)
     with quiet():
         found: Mapping[str, Any] = lm_eval.evaluate(model, tasks, limit=limit, log_samples=False, fewshot_as_multiturn=True)
     return found
+
+
+class _Recorded(LM):  # type: ignore[misc]
+    """Model of the harness that has answered before: the same requests, in the same order."""
+
+    def __init__(self, given: Answers) -> None:
+        super().__init__()
+        self._given = given
+
+    def loglikelihood(self, requests: Any) -> list[Any]:  # noqa: ARG002  # the harness's protocol, as below
+        return self._given["loglikelihood"]
+
+    def loglikelihood_rolling(self, requests: Any) -> list[Any]:  # noqa: ARG002
+        return self._given["loglikelihood_rolling"]
+
+    def generate_until(self, requests: Any) -> list[Any]:  # noqa: ARG002
+        return self._given["generate_until"]
+
+
+def _seed(tasks: Mapping[str, Any]) -> None:
+    seed_all()
+    for task in tasks["tasks"].values():
+        task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
 
 
 def seed_all() -> None:

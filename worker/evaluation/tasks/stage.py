@@ -5,6 +5,7 @@ An error after the pruning is a warning, not a failure: the pruned model, which 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +23,15 @@ from worker.engine.model.loading import choose_device
 from worker.evaluation.quality import Measured, Quality
 from worker.evaluation.task_results import TaskResult, results_of
 from worker.failures import JobFailure, as_failure, is_device_lost
+from worker.process.limited_child import Limits, run_limited
 from worker.run.context import Run
 from worker.run.progress import Reporter
 
 log = get_logger(__name__)
 
 _ADDS_BOS: Final = {"auto": None, "window": True, "stream": False}
+_SCORING: Final = Limits(seconds=1800)
+"""Limits for filters and metrics, which read text that a model has written."""
 _MEMORY: Final = (FailureCode.OUT_OF_DEVICE_MEMORY, FailureCode.OUT_OF_HOST_MEMORY)
 
 
@@ -99,13 +103,27 @@ def measure_tasks(
 
 
 def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> list[TaskResult]:
-    """Return the results of a checkpoint, tasks in the job's order; for a group, its own result and those of its tasks."""
+    """Return the results of a checkpoint, tasks in the job's order; for a group, its own result and those of its tasks.
+
+    The answers are scored in a child with limits: patterns and metrics read text that a model of a tenant has written.
+    """
     from worker.evaluation.tasks import harness
 
     with harness.quiet():
         model = harness.load(path, str(choose_device(device)), watcher, tasks.adds_bos)
-    found = [harness.evaluate(model, loaded, tasks.limit) for loaded in tasks.loaded]
-    return [result for each in found for result in results_of(each, harness.VERSION)]
+    results: list[TaskResult] = []
+    for loaded in tasks.loaded:
+        given = harness.answers(model, loaded, tasks.limit)
+        scored = partial(_scored, given, loaded, tasks.limit)
+        subject = f"What the model answers in the task {', '.join(loaded['tasks'])}"
+        results += run_limited(scored, subject[:200], FailureCode.TASK_UNSUPPORTED, _SCORING)
+    return results
+
+
+def _scored(given: Mapping[str, list[Any]], loaded: Mapping[str, Any], limit: int | None) -> list[TaskResult]:
+    from worker.evaluation.tasks import harness
+
+    return results_of(harness.score(given, loaded, limit), harness.VERSION)
 
 
 class Progress:

@@ -27,6 +27,7 @@ from worker.evaluation.tasks import catalogue, generated_text, harness, stage
 from worker.evaluation.tasks.catalogue import Catalogue
 from worker.evaluation.tasks.stage import Progress, Tasks, measure_tasks, open_tasks, run_tasks
 from worker.failures import JobFailure
+from worker.process.limited_child import Limits
 
 
 class Reports:
@@ -249,6 +250,19 @@ def test_a_decoder_with_a_pattern_reads_no_generated_text(model: Path, folder: P
     assert failure.code is FailureCode.TASK_UNSUPPORTED
     assert "regular expression" in failure.detail
     assert opened(model, folder, tasks=["writes"]).requests == opened(changed, folder, tasks=["arc_easy"]).requests / 4
+
+
+def test_text_on_which_a_filter_never_ends_costs_the_task_not_the_process(
+    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "_SCORING", Limits(seconds=1))
+    endless = {"name": "endless", "filter": [{"function": "regex", "regex_pattern": "(?:.|.|.)*\n\n"}]}
+    settings = {"until": ["\n"], "max_gen_toks": 48}
+    made_up_tasks.add(folder, "writes", **GENERATES, generation_kwargs=settings, metric_list=[EXACT], filter_list=[endless])
+    with pytest.raises(JobFailure) as caught:
+        measured(model, folder, tasks=["writes"])
+    assert caught.value.code is FailureCode.TASK_UNSUPPORTED
+    assert caught.value.detail.startswith("What the model answers in the task writes takes more than 1 s of processor time")
 
 
 def test_a_model_that_exceeds_memory_is_reported_with_the_bytes(
