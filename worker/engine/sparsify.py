@@ -123,6 +123,8 @@ class _Run:
         self._key = run_key(source=self._source, recipe=recipe, tokens=tokens, device=device, tokens_per_batch=tokens_per_batch)
         with self._watch.time(Part.FORWARD):
             self._stream = record(self._arch, tokens, device, observer.tick, tokens_per_batch=tokens_per_batch, scratch=scratch)
+        with self._loaded(0) as layer:
+            check_causal(self._stream, layer, self._arch.blocks[0].name)
         self._patterns: Sequence[Pattern] = allocate(self._arch, self._stream, tokens, recipe, self._watch, observer.tick)
         self._dense_stream = self._stream.copy() if recipe.objective is Objective.PROPAGATED else None
 
@@ -157,8 +159,6 @@ class _Run:
     def _prune(self, index: int, partial_forward: PartialForward) -> Finished:
         """Prune a block, keep it in the journal, write it, and send the stream through it; its weights are loaded once."""
         with self._loaded(index) as layer:
-            if index == 0:
-                check_causal(self._stream, layer, self._arch.blocks[0].name)
             watch, tick, stream = self._watch, self._observer.tick, self._dense_stream
             dense = DenseReference(self._arch.blocks[index], index, stream, watch, tick) if stream else None
             pruning = BlockPruning(
