@@ -114,10 +114,18 @@ def run_tasks(path: Path, tasks: Tasks, *, device: str, watcher: "Progress") -> 
     results: list[TaskResult] = []
     for loaded in tasks.loaded:
         given = harness.answers(model, loaded, tasks.limit)
-        scored = partial(_scored, given, loaded, tasks.limit)
-        subject = f"What the model answers in the task {', '.join(loaded['tasks'])}"
-        results += run_limited(scored, subject[:200], FailureCode.TASK_UNSUPPORTED, _SCORING)
+        results += _scored_aside(given, loaded, tasks.limit)
     return results
+
+
+def _scored_aside(given: Mapping[str, list[Any]], loaded: Mapping[str, Any], limit: int | None) -> list[TaskResult]:
+    subject = f"What the model answers in the task {', '.join(loaded['tasks'])}"[:200]
+    try:
+        return run_limited(partial(_scored, given, loaded, limit), subject, FailureCode.TASK_UNSUPPORTED, _SCORING)
+    except JobFailure as failure:
+        if failure.code is not FailureCode.TASK_UNSUPPORTED:
+            raise
+        raise JobFailure(failure.code, f"{failure.detail} Leave the task out of evaluation.tasks.") from failure
 
 
 def _scored(given: Mapping[str, list[Any]], loaded: Mapping[str, Any], limit: int | None) -> list[TaskResult]:

@@ -262,7 +262,19 @@ def test_text_on_which_a_filter_never_ends_costs_the_task_not_the_process(
     with pytest.raises(JobFailure) as caught:
         measured(model, folder, tasks=["writes"])
     assert caught.value.code is FailureCode.TASK_UNSUPPORTED
-    assert caught.value.detail.startswith("What the model answers in the task writes takes more than 1 s of processor time")
+    begin, end = "What the model answers in the task writes takes more than 1 s", "Leave the task out of evaluation.tasks."
+    assert caught.value.detail.startswith(begin)
+    assert caught.value.detail.endswith(end)
+
+
+def test_generated_text_is_scored_as_by_the_harness(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"until": ["\n"], "max_gen_toks": 24}
+    metric = {"metric": "chrf", "aggregation": "chrf", "higher_is_better": True}
+    options = GENERATES | {"doc_to_target": "p_]p Xg a V"}  # as the random model happens to write
+    made_up_tasks.add(folder, "writes", **options, generation_kwargs=settings, metric_list=[metric])
+    [result] = measured(model, folder, tasks=["writes"])
+    assert figures(result).items() <= by_hand(model, folder, "writes", monkeypatch)["results"]["writes"].items()
+    assert result.metrics["chrf"].value > 0
 
 
 def test_a_model_that_exceeds_memory_is_reported_with_the_bytes(
