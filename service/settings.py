@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.broker.address import broker_address
+from service.contract.validation_errors import detail_of
 from service.database.address import DatabaseAddress
 from service.storage.addresses import check_public_endpoint, check_url, is_http_url
 
@@ -306,7 +307,7 @@ def variable_of(field: str) -> str:
 
 def _sentence(problem: ErrorDetails) -> str:
     variable = variable_of("_".join(str(step) for step in problem["loc"]))
-    words = "is not set" if problem["type"] == "missing" else problem["msg"].removeprefix("Value error, ")
+    words = "is not set" if problem["type"] == "missing" else detail_of(problem)
     return words if words.startswith(variable) else f"{variable}: {words}"
 
 

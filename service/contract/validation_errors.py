@@ -1,6 +1,6 @@
 """Validation errors of pydantic as JSON pointers and sentences for the caller."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ _PLAINER: Final = {
     "string_type": "must be a string",
     "too_long": "give at most {max_length}",
     "timezone_aware": "needs a time zone, such as 2026-11-30T12:00:00Z",
+    "tuple_type": "must be a list",
     "too_short": "give at least {min_length}",
     "union_tag_invalid": "must be one of {expected_tags}",
     "union_tag_not_found": "is required",
@@ -58,7 +59,7 @@ def errors_of(error: ValidationError, body: object) -> list[dict[str, str]]:
 
 def field_errors(entries: Iterable[Any], body: object) -> list[dict[str, str]]:
     """Return pointer and detail of the first errors, as FastAPI collects them: `loc` begins with the part of the request."""
-    return [{"pointer": _pointer(entry, body), "detail": _detail(entry)} for entry in islice(entries, _MAX_ERRORS)]
+    return [{"pointer": _pointer(entry, body), "detail": detail_of(entry)} for entry in islice(entries, _MAX_ERRORS)]
 
 
 def _pointer(entry: dict[str, Any], body: object) -> str:
@@ -74,7 +75,8 @@ def _pointer(entry: dict[str, Any], body: object) -> str:
     return pointer(steps) + (broken.pointer if isinstance(broken, FieldError) else "")
 
 
-def _detail(entry: dict[str, Any]) -> str:
+def detail_of(entry: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, as a predicate, by an entry of pydantic's errors."""
     context = entry.get("ctx", {})
     if isinstance(context.get("error"), ValueError):
         return str(context["error"])
@@ -85,7 +87,7 @@ def _detail(entry: dict[str, Any]) -> str:
     return plainer.format_map(numbers) if plainer else str(entry["msg"])
 
 
-def _percentage(entry: dict[str, Any]) -> str | None:
+def _percentage(entry: Mapping[str, Any]) -> str | None:
     """Return the message for a percentage in place of a fraction: a number from 1 to 100 where the upper bound is 1."""
     bound, value = entry.get("ctx", {}), entry.get("input")
     is_fraction = entry["type"] in ("less_than", "less_than_equal") and 1 in (bound.get("lt"), bound.get("le"))
