@@ -123,9 +123,8 @@ def _scored_aside(given: Mapping[str, list[Any]], loaded: Mapping[str, Any], lim
     try:
         return run_limited(partial(_scored, given, loaded, limit), subject, FailureCode.TASK_UNSUPPORTED, _SCORING)
     except JobFailure as failure:
-        if failure.code is not FailureCode.TASK_UNSUPPORTED:
-            raise
-        raise JobFailure(failure.code, f"{failure.detail} Leave the task out of evaluation.tasks.") from failure
+        # also where the host's memory ran out: else the warning would say that the model does not fit into it
+        raise JobFailure(FailureCode.TASK_UNSUPPORTED, f"{failure.detail} Leave the task out of evaluation.tasks.") from failure
 
 
 def _scored(given: Mapping[str, list[Any]], loaded: Mapping[str, Any], limit: int | None) -> list[TaskResult]:
