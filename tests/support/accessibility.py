@@ -18,6 +18,7 @@ def violations(page: Page) -> list[str]:
 
 def reach(page: Page, text: str, *, by: str = "button", back: bool = False) -> None:
     """Press Tab until the element has the focus; every stop on the way can be seen."""
+    page.wait_for_load_state()  # a page without its styles or its end has fewer stops
     wanted = page.locator(by).filter(has_text=text).first
     for _ in range(60):
         page.keyboard.press("Shift+Tab" if back else "Tab")
