@@ -1,6 +1,8 @@
 """Environment that a worker gives its children for the device that was probed."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 import structlog
@@ -9,12 +11,13 @@ from service.settings import get_settings
 from worker import app
 from worker.gpu_probe import Device
 
+THREADS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in ALLOCATOR})
+    monkeypatch.setattr(os, "environ", {name: value for name, value in os.environ.items() if name not in ALLOCATOR + THREADS})
 
 
 def prepared(versions: dict[str, str], **environment: str) -> dict[str, str]:
@@ -48,3 +51,16 @@ def test_the_reason_for_a_cpu_is_logged() -> None:
         app._prepare_for(Device("cpu", "a processor", None, problem="the NVIDIA driver is too old"))
     (line,) = logs
     assert (line["event"], line["log_level"], line["reason"]) == ("gpu_not_used", "warning", "the NVIDIA driver is too old")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"OMP_WAIT_POLICY": "passive"}, "0"), ({"GOMP_SPINCOUNT": "7"}, "7")],
+)
+def test_idle_threads_of_a_job_soon_sleep_unless_the_operator_decides(given: dict[str, str], expected: str) -> None:
+    program = (
+        "from worker import app; from worker.gpu_probe import Device; app._prepare_for(Device('cpu', '', None)); import torch"
+    )
+    environment = dict(os.environ) | {"OMP_DISPLAY_ENV": "verbose"} | given
+    shown = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True).stderr
+    assert f"GOMP_SPINCOUNT = '{expected}'" in shown
