@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from service.client.network_errors import reason_of
+from service.kit.network_errors import reason_of
 
 T = TypeVar("T")
 

@@ -103,9 +103,9 @@ class MlflowLogger:
             return _failed(before, error.detail), False
         except TRANSIENT:
             raise
-        except Exception as error:
+        except Exception:
             log.exception("mlflow_attempt_failed", job_id=str(job.id))
-            return _failed(before, f"the attempt failed in this service ({type(error).__name__})"), False
+            return _failed(before, "the attempt failed in this service; its log has the reason"), False
         return export.log, True
 
     def _artifact(self, job: Job) -> tuple[Artifact, bytes]:

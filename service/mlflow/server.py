@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from service.contract.failures import shortened
+from service.kit.network_errors import reason_of
 from service.settings import Settings
 
 _SILENCE: Final = 0.25
@@ -80,7 +81,7 @@ class MlflowServer:
         except httpx.TimeoutException:
             raise MlflowError(f"MLflow gave no answer within {timeout:.3g} s") from None
         except httpx.HTTPError as error:
-            raise MlflowError(f"MLflow cannot be reached ({type(error).__name__})") from None
+            raise MlflowError(f"MLflow cannot be reached: {reason_of(error)}") from None
         if not response.is_success:
             raise _error(response.status_code, _object(bytes(answer)) or {})
         return bytes(answer)

@@ -7,6 +7,7 @@ from typing import Final
 
 import httpcore
 
+from service.kit.network_errors import reason_of
 from service.logging import get_logger
 from service.webhooks.targets import GuardedNetwork, TargetRefused, check_url
 
@@ -41,10 +42,10 @@ def post(url: str, body: bytes, headers: dict[str, str], *, seconds: float, may_
     except (httpcore.TimeoutException, TimeoutError):
         return Outcome(time.monotonic() - began, error=f"no complete answer within {seconds:g} s")
     except (httpcore.NetworkError, httpcore.ProtocolError, OSError, ValueError) as error:
-        return Outcome(time.monotonic() - began, error=f"no answer ({type(error).__name__})")
-    except Exception as error:
+        return Outcome(time.monotonic() - began, error=f"no answer: {reason_of(error)}")
+    except Exception:
         log.exception("webhook_attempt_failed")
-        return Outcome(time.monotonic() - began, error=f"the attempt failed in this service ({type(error).__name__})")
+        return Outcome(time.monotonic() - began, error="the attempt failed in this service; its log has the reason")
     return Outcome(time.monotonic() - began, status, _complaint(status), wait)
 
 

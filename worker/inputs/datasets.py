@@ -145,6 +145,5 @@ def _read_hub(name: str, split: str, cache: Path) -> list[str]:
             raise
         raise JobFailure(
             FailureCode.DATASET_UNAVAILABLE,
-            f"The data set {name} could not be read from the hub ({type(error).__name__}); "
-            "c4-sample and wiki-sample need no hub.",
+            f"The data set {name} could not be read from the hub; c4-sample and wiki-sample need no hub.",
         ) from error

@@ -6,6 +6,7 @@ Messages of the hub's client are never passed on, because they contain URLs and 
 from dataclasses import dataclass
 
 from service.contract.failures import FailureCode
+from service.kit.network_errors import reason_of
 from service.models.hub.listing import TooManyFiles
 
 
@@ -35,5 +36,5 @@ def refusal_of(error: Exception, model_id: str, revision: str | None) -> Refusal
     if isinstance(error, RepositoryNotFoundError) or status == 404:
         detail = f"The hub has no model {model_id}, or it is private and the token used cannot see it."
         return Refusal(FailureCode.MODEL_NOT_FOUND, detail)
-    trouble = f"HTTP status {status}" if status else type(error).__name__
-    return Refusal(FailureCode.HUB_UNAVAILABLE, f"The model hub could not be reached for {model_id} ({trouble}).")
+    trouble = f"it answers with HTTP status {status}" if status else reason_of(error)
+    return Refusal(FailureCode.HUB_UNAVAILABLE, f"The model hub cannot be asked about {model_id}: {trouble}.")

@@ -218,7 +218,7 @@ def test_a_server_that_is_down_is_tried_again(
     job_id = ended_job(logging, database, wanted)
     attempt(logging.model_copy(update={"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}"}))
     log = seen(api, job_id)
-    assert (log["state"], log["error"]) == ("pending", "MLflow cannot be reached (ConnectError)")
+    assert (log["state"], log["error"]) == ("pending", "MLflow cannot be reached: connection refused")
     assert log["next_attempt_at"]
     attempt(logging)
     log = seen(api, job_id)

@@ -5,6 +5,8 @@ Messages of the hub and of its client are never passed on, because they hold add
 
 from collections.abc import Iterator
 
+from service.kit.network_errors import reason_of
+
 
 class RepositoryIsPublic(Exception):
     """Public repository as the destination of a private artifact."""
@@ -26,8 +28,8 @@ def sentence_of(error: Exception, *, repo: str, branch: str, token_name: str) ->
     if status is not None:
         return _of_status(status, repo, token_name)
     if any(isinstance(each, OSError) or type(each).__module__.startswith("httpx") for each in _chain(error)):
-        return f"The hub could not be reached, or the connection to it broke ({type(error).__name__})."
-    return f"The upload to the hub failed ({type(error).__name__})."
+        return f"The hub could not be reached: {reason_of(error)}."
+    return "The upload to the hub failed; the worker's log has the reason."
 
 
 def _of_status(status: int, repo: str, token_name: str) -> str:
