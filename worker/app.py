@@ -37,7 +37,7 @@ _OLDER_ALLOCATOR: Final = "PYTORCH_CUDA_ALLOC_CONF"
 _SPINNING: Final = ("GOMP_SPINCOUNT", "1000")
 """Threads without work spin for some 50 µs, then sleep.
 
-By default they spin for 15 ms, on cores that other processes need: of two jobs on two cores each took over eight times as long as
+By default they spin for 15 ms, on cores that other processes need: of two jobs on two cores each took over four times as long as
 alone. Without any spinning a job takes a third longer.
 """
 _WAIT_POLICY: Final = "OMP_WAIT_POLICY"
