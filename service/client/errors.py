@@ -6,9 +6,11 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
-from service.kit.network_errors import reason_of
+from service.kit.network_errors import NO_TLS, UNTRUSTED, reason_of
 
 T = TypeVar("T")
+
+_REMEDIES: Final = {UNTRUSTED: "; SSL_CERT_FILE names other authorities", NO_TLS: "; use http:// if it has none"}
 
 
 class ClientError(Exception):
@@ -35,7 +37,8 @@ class Unreachable(ClientError):
     """The service does not answer."""
 
     def __init__(self, url: str, reason: httpx.RequestError | str) -> None:
-        super().__init__(f"the service at {url} does not answer ({reason if isinstance(reason, str) else reason_of(reason)})")
+        why = reason if isinstance(reason, str) else reason_of(reason)
+        super().__init__(f"the service at {url} does not answer ({why}{_REMEDIES.get(why, '')})")
         self.__cause__ = reason if isinstance(reason, Exception) else None
 
 

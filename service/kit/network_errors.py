@@ -20,19 +20,21 @@ _REASONS: Final = {
 }
 """Reasons by the names of classes, which httpx and httpcore have alike."""
 _OTHER: Final = "the connection broke"
+UNTRUSTED: Final = "its certificate is not trusted"
+NO_TLS: Final = "it does not speak TLS"
 
 
 def reason_of(error: Exception) -> str:
     """Return what went wrong with a request of httpx, httpcore or a library on them; the system's reason if there is one."""
-    chain = [error, *_causes(error)]
+    chain = list(chain_of(error))
     kinds = [kind.__name__ for each in chain for kind in type(each).__mro__]
     found = next((kind for kind in kinds if kind in _REASONS), "ConnectError")
     if found == "ConnectError":
         for each in chain:
             if isinstance(each, ssl.SSLCertVerificationError):
-                return "its certificate is not trusted; SSL_CERT_FILE names other authorities"
+                return UNTRUSTED
             if isinstance(each, ssl.SSLError):
-                return "it does not speak TLS; use http:// if it has none"
+                return NO_TLS
             if isinstance(each, socket.gaierror):
                 return "the host name cannot be resolved"
             if isinstance(each, OSError) and each.errno:
@@ -40,9 +42,9 @@ def reason_of(error: Exception) -> str:
     return _REASONS[found] if found in kinds else _OTHER
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the chain of causes, members of exception groups included."""
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield the error and the chain of its causes, members of exception groups included."""
+    yield error
     for cause in (error.__cause__ or error.__context__, *getattr(error, "exceptions", ())):
         if cause is not None:
-            yield cause
-            yield from _causes(cause)
+            yield from chain_of(cause)

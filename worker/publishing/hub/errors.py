@@ -3,9 +3,7 @@
 Messages of the hub and of its client are never passed on, because they hold addresses and request ids.
 """
 
-from collections.abc import Iterator
-
-from service.kit.network_errors import reason_of
+from service.kit.network_errors import chain_of, reason_of
 
 
 class RepositoryIsPublic(Exception):
@@ -18,16 +16,16 @@ def sentence_of(error: Exception, *, repo: str, branch: str, token_name: str) ->
 
     if isinstance(error, RepositoryIsPublic):
         return f"{repo} is public, but the job requests a private one: make it private, or set output.hub.private to false."
-    if any(isinstance(each, OfflineModeIsEnabled) for each in _chain(error)):
+    if any(isinstance(each, OfflineModeIsEnabled) for each in chain_of(error)):
         return "This worker is set to offline mode (HF_HUB_OFFLINE); its operator can change that."
-    if any(isinstance(each, HFValidationError) for each in _chain(error)):
+    if any(isinstance(each, HFValidationError) for each in chain_of(error)):
         return f"The hub does not allow the repository name {repo}: choose another (output.hub.repo)."
-    if any(isinstance(each, RevisionNotFoundError) for each in _chain(error)):
+    if any(isinstance(each, RevisionNotFoundError) for each in chain_of(error)):
         return f"{repo} has no branch {branch}, and it could not be created: choose another (output.hub.branch)."
     status = _status(error)
     if status is not None:
         return _of_status(status, repo, token_name)
-    if any(isinstance(each, OSError) or type(each).__module__.startswith("httpx") for each in _chain(error)):
+    if any(isinstance(each, OSError) or type(each).__module__.startswith("httpx") for each in chain_of(error)):
         return f"The hub could not be reached: {reason_of(error)}."
     return "The upload to the hub failed; the worker's log has the reason."
 
@@ -50,16 +48,8 @@ def _of_status(status: int, repo: str, token_name: str) -> str:
 
 def _status(error: Exception) -> int | None:
     """Return the HTTP status of the hub's response, even if the client has wrapped it; None without a response."""
-    for each in _chain(error):
+    for each in chain_of(error):
         status = getattr(getattr(each, "response", None), "status_code", None)
         if isinstance(status, int):
             return status
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield the error and the chain of its causes."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__

@@ -1,5 +1,6 @@
 """What the client finds in its environment: each wrong value becomes one sentence, none is quoted."""
 
+import ssl
 from pathlib import Path
 
 import httpx
@@ -85,6 +86,8 @@ def raised(error: httpx.RequestError, cause: Exception | None = None) -> httpx.R
     [
         (httpx.LocalProtocolError(f"Illegal header value b'Bearer {SECRET}'"), "characters that HTTP headers cannot have"),
         (raised(httpx.ConnectError("x"), ConnectionRefusedError(111, "x")), "connection refused"),
+        (raised(httpx.ConnectError("x"), ssl.SSLCertVerificationError(1, "x")), "not trusted; SSL_CERT_FILE names other"),
+        (raised(httpx.ConnectError("x"), ssl.SSLError(1, "x")), "does not speak TLS; use http://"),
         (httpx.ReadTimeout("x"), "no answer in time"),
         (httpx.DecodingError("Error -3"), "damaged"),
     ],

@@ -238,6 +238,12 @@ def answering(*pieces: bytes, endless: bytes = b"") -> Iterator[str]:
         assert not thread.is_alive()
 
 
+def test_a_receiver_without_tls_is_named_as_such() -> None:
+    with answering(b"nonsense") as url:
+        outcome = send(url.replace("http:", "https:"), may_be_local=True)
+    assert outcome.error == "no answer: it does not speak TLS"
+
+
 def test_a_receiver_with_a_slow_response_is_cut_at_the_deadline() -> None:
     with answering(b"HTTP/1.1 200 OK\r\n", endless=b"X: y\r\n") as url:
         outcome = send(url, may_be_local=True, seconds=0.5)
